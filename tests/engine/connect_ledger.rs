@@ -21,6 +21,10 @@ const LIMIT: usize = 5;
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// Environment variable with the ledger's directory, for the child processes.
 const DIRECTORY: &str = "HOGA_TEST_LEDGER";
+/// Environment variable with the URL of the exchange, for the child processes with engines.
+const URL: &str = "HOGA_TEST_URL";
+const ENGINE_PROCESSES: usize = 10;
+const ENGINES: usize = 5;
 
 /// A temporary directory that is removed at the end of the test.
 struct Scratch(PathBuf);
@@ -46,10 +50,11 @@ fn ledger(directory: &Path) -> DialLedger {
 }
 
 /// Runs one of the ignored tests below in a child process.
-fn child(test: &str, directory: &Path) -> Child {
+fn child(test: &str, directory: &Path, url: &str) -> Child {
     Command::new(std::env::current_exe().unwrap())
         .args(["--exact", &format!("connect_ledger::{test}"), "--ignored", "--nocapture"])
         .env(DIRECTORY, directory)
+        .env(URL, url)
         .stdout(Stdio::piped())
         .spawn()
         .unwrap()
@@ -76,7 +81,7 @@ fn dial(ledger: &mut DialLedger) -> (u64, u64) {
 #[test]
 fn many_dialers_in_several_processes_never_exceed_the_limit() {
     let scratch = Scratch::new("storm");
-    let children: Vec<_> = (0..PROCESSES).map(|_| child("dialers", &scratch.0)).collect();
+    let children: Vec<_> = (0..PROCESSES).map(|_| child("dialers", &scratch.0, "")).collect();
     let mut grants = Vec::new();
     for child in children {
         let output = child.wait_with_output().unwrap();
@@ -109,12 +114,45 @@ fn dialers() {
     });
 }
 
+/// The exchange counts the upgrades of this address itself, and refuses the sixth within a second.
+#[test]
+fn fifty_engines_in_ten_processes_never_exceed_the_limit_of_the_exchange() {
+    let scratch = Scratch::new("engine-storm");
+    let server = Server::start(ServerConfig { plain: true, ..ServerConfig::default() }).unwrap();
+    let start = |_| child("engines", &scratch.0, &server.url());
+    let children: Vec<_> = (0..ENGINE_PROCESSES).map(start).collect();
+    for child in children {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    }
+    let stats = server.stats();
+    assert!(stats.upgrades >= (ENGINE_PROCESSES * ENGINES) as u64, "{stats:?}");
+    assert_eq!(stats.violations(), 0, "{stats:?}");
+}
+
+#[test]
+#[ignore = "run by the storm of engines in child processes"]
+fn engines() {
+    let (Some(directory), Ok(url)) = (std::env::var_os(DIRECTORY), std::env::var(URL)) else { return };
+    let start = |_| {
+        Engine::builder()
+            .endpoint(Endpoint::custom(&url).unwrap())
+            .connect_ledger(ConnectLedger::Directory(directory.clone().into()))
+            .ticker("KRW-BTC")
+            .start()
+            .unwrap()
+    };
+    let engines: Vec<_> = (0..ENGINES).map(start).collect();
+    engines.iter().for_each(|engine| engine.wait_ready(4 * TIMEOUT).unwrap());
+    engines.iter().for_each(|engine| engine.shutdown(TIMEOUT).into_result().unwrap());
+}
+
 #[test]
 fn a_process_that_dies_during_a_change_releases_the_ledger() {
     let scratch = Scratch::new("death");
     let mut ledger = ledger(&scratch.0);
     dial(&mut ledger);
-    let mut holder = child("holder", &scratch.0);
+    let mut holder = child("holder", &scratch.0, "");
     let mut lines = BufReader::new(holder.stdout.take().unwrap()).lines();
     assert!(lines.any(|line| line.unwrap() == "locked"));
     let now = SystemClock::new().now();

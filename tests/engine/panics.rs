@@ -1,21 +1,25 @@
 //! Panics that are planted in the engine's own threads: mistakes of hoga itself. Each costs at most a socket.
 
-use std::sync::{Mutex, PoisonError};
-
 use crate::common::{TIMEOUT, builder, drain, eventually, exchange, markets};
 use hoga::model::planted::{Place, arm};
 use hoga::prelude::*;
 
-/// Runs these tests one after the other: a planted panic hits the first engine that carries its market.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+/// The number of markets of the exchanges here. A planted panic hits the first engine of the process that comes across
+/// its market, so these tests use only markets from [`OWN`] on. The exchanges of all other tests have fewer markets.
+const MARKETS: usize = 450;
+const OWN: usize = 400;
+
+/// Returns `count` markets that no other test of this program subscribes to, after the first `skipped` of them.
+fn own_markets(skipped: usize, count: usize) -> Vec<String> {
+    markets(MARKETS).split_off(OWN + skipped).into_iter().take(count).collect()
+}
 
 /// A panic of a connection's thread once ended that thread, and with it the engine: it refused all demand.
 #[test]
 fn a_panic_of_a_connections_thread_costs_a_socket_and_no_demand() {
-    let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     for place in [Place::Decode, Place::Route, Place::Request] {
-        let (server, _) = exchange(50.0, 20);
-        let all = markets(20);
+        let (server, _) = exchange(500.0, MARKETS);
+        let all = own_markets(0, 20);
         let engine = builder(&server).connections(2).subscribe(ticker(&all)).start().unwrap();
         let mut feed = engine.feed(trade(&all), Overflow::DropNewest { capacity: 1 << 16 }).unwrap();
         engine.wait_ready(TIMEOUT).unwrap();
@@ -51,9 +55,8 @@ fn a_panic_of_a_connections_thread_costs_a_socket_and_no_demand() {
 
 #[test]
 fn a_panic_of_the_control_thread_keeps_all_demand() {
-    let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let (server, record) = exchange(50.0, 20);
-    let all = markets(20);
+    let (server, record) = exchange(500.0, MARKETS);
+    let all = own_markets(20, 20);
     let engine = builder(&server).connections(2).subscribe(ticker(&all[..10])).start().unwrap();
     let client = engine.client("chart").unwrap();
     let held = client.subscribe(trade(&all[..5])).unwrap();

@@ -19,6 +19,7 @@
 
 mod gaps;
 mod health;
+mod independence;
 mod interference;
 mod judge;
 mod network;

@@ -4,6 +4,7 @@
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use hoga_exchange::{ConnId, Exchange, Flow};
 
@@ -15,7 +16,7 @@ use crate::engine::assembly::ConnectionParts;
 use crate::engine::connection::Connection;
 use crate::model::{Nanos, Noun, Receipt, Sink, StreamKey};
 use crate::net::Handler;
-use crate::session::{Action, Closed, Session, SocketId};
+use crate::session::{Action, Closed, Event, Session, SocketId};
 
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -28,6 +29,8 @@ pub(super) struct Peer {
     wake_at: Nanos,
     /// The connection has reported an event since [`take_reported`](Self::take_reported).
     reported: bool,
+    /// The pauses before the attempts to connect.
+    pauses: Vec<Duration>,
 }
 
 /// Records each message that arrives, and passes it on to the connection.
@@ -56,7 +59,7 @@ impl Peer {
     ) -> Self {
         let ConnectionParts { session, connection, .. } = parts;
         let tap = Tap { connection, arrivals, interference };
-        Self { session, tap, sockets: Vec::new(), network, wake_at: Nanos::NEVER, reported: false }
+        Self { session, tap, sockets: Vec::new(), network, wake_at: Nanos::NEVER, reported: false, pauses: Vec::new() }
     }
 
     /// Makes the connection read its commands at `at`, or earlier if an earlier call is pending.
@@ -68,9 +71,18 @@ impl Peer {
         std::mem::take(&mut self.reported)
     }
 
+    pub fn pauses(&self) -> &[Duration] {
+        &self.pauses
+    }
+
     /// Refuses all connects from now on, or ends that.
     pub fn set_down(&mut self, is_down: bool) {
         self.network.is_down = is_down;
+    }
+
+    /// Sets the maximum delay of what is sent from now on.
+    pub fn set_delay(&mut self, delay: Duration) {
+        self.network.delay = delay;
     }
 
     /// Returns the exchange's ids of the open sockets.
@@ -164,6 +176,9 @@ impl Peer {
         loop {
             while let Some(event) = self.session.poll_event() {
                 self.reported = true;
+                if let Event::Disconnected { at, retry_at: Some(retry_at), .. } = &event {
+                    self.pauses.push(retry_at.since(*at));
+                }
                 self.tap.connection.event(event);
             }
             let action = self.session.poll_action();

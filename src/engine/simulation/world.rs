@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use hoga_exchange::{Exchange, Fault};
+use hoga_exchange::{ConnId, Exchange, Fault};
 
 use super::interference::Interference;
 use super::judge::{Arrivals, Judge, is_same};
@@ -21,7 +21,7 @@ use crate::feed::{self, AnyWriter, Item, Opening, Overflow, Payload};
 use crate::model::{Clock, Event, Market, Nanos, Noun, StreamKey};
 use crate::monitor::{GapLog, StreamGap};
 use crate::plan::{CheckedSubscription, DemandId, Subscription, Universe};
-use crate::pool::{DataPool, Handle, PoolError};
+use crate::pool::{DataPool, Handle, Health, PoolError};
 use crate::session::{Budget, DialBudget, Rate};
 
 /// The time at which every scenario begins.
@@ -169,25 +169,52 @@ impl World {
         lifecycle
     }
 
+    /// Returns the markets that a connection carries.
+    pub fn carried(&mut self, connection: usize) -> BTreeSet<Market> {
+        let homes = self.hub.planner().homes();
+        let own = homes.iter().filter(|(_, home)| *home == connection);
+        own.filter_map(|(key, _)| key.market()).collect()
+    }
+
+    /// Returns the sockets of a connection.
+    pub fn conns(&self, connection: usize) -> Vec<ConnId> {
+        self.peers[connection].conns().collect()
+    }
+
+    /// Returns the pauses of a connection before its attempts to connect.
+    pub fn pauses(&self, connection: usize) -> &[Duration] {
+        self.peers[connection].pauses()
+    }
+
+    /// Returns the number of requests that the exchange received on a socket.
+    pub fn requests(&self, conn: ConnId) -> usize {
+        self.exchange.received().filter(|received| received.conn == conn).count()
+    }
+
     pub fn inject(&mut self, fault: Fault) {
         self.exchange.inject(self.now().0, fault);
     }
 
     /// Drops the sockets of one connection without a close frame.
     pub fn cut(&mut self, connection: usize) {
-        for conn in self.peers[connection].conns().collect::<Vec<_>>() {
+        for conn in self.conns(connection) {
             self.inject(Fault::Drop(conn));
         }
     }
 
-    // ---- a program's calls ----
-
-    /// Subscribes to streams until they are released.
     /// Refuses all connects from now on, or ends that.
     pub fn set_down(&mut self, is_down: bool) {
         self.peers.iter_mut().for_each(|peer| peer.set_down(is_down));
     }
 
+    /// Sets the maximum delay of what is sent from now on.
+    pub fn set_delay(&mut self, delay: Duration) {
+        self.peers.iter_mut().for_each(|peer| peer.set_delay(delay));
+    }
+
+    // ---- a program's calls ----
+
+    /// Subscribes to streams until they are released.
     pub fn subscribe<T>(&mut self, subscription: Subscription<T>) -> DemandId {
         self.add(subscription, None)
     }
@@ -342,15 +369,15 @@ impl World {
     /// Returns true if nothing speaks against the value of any wanted stream.
     pub fn is_settled(&mut self) -> bool {
         let (expected, _) = self.hub.planner().expected();
-        let live: BTreeSet<_> =
-            self.pool().streams().iter().filter(|s| s.health.is_undisputed()).map(|s| s.key).collect();
-        expected.iter().all(|key| live.contains(key))
+        let undisputed = self.keys_of(Health::is_undisputed);
+        expected.iter().all(|key| undisputed.contains(key))
     }
 
     /// Returns a wanted stream that is not live, or whose state a feed still waits for.
     fn missing(&mut self) -> Option<StreamKey> {
         let (expected, _) = self.hub.planner().expected();
-        let missing = expected.into_iter().find(|key| !self.is_live(*key));
+        let live = self.keys_of(Health::is_live);
+        let missing = expected.into_iter().find(|key| !live.contains(key));
         missing.or_else(|| {
             (0..self.feeds.len()).find_map(|place| {
                 let keys = self.held(self.feeds[place].id);
@@ -359,8 +386,9 @@ impl World {
         })
     }
 
-    fn is_live(&self, key: StreamKey) -> bool {
-        self.pool().streams().iter().any(|stream| stream.key == key && stream.health.is_live())
+    /// Returns the streams whose health is as wanted.
+    fn keys_of(&self, is: impl Fn(Health) -> bool) -> BTreeSet<StreamKey> {
+        self.pool().streams().iter().filter(|stream| is(stream.health)).map(|stream| stream.key).collect()
     }
 
     /// Returns the newest value of a stream in the pool.

@@ -1,18 +1,9 @@
-//! Measures the memory of a client: the resident size, and tickers of any number of markets to fill the client with.
-
-use std::fs;
+//! Tickers of any number of markets, to fill a client with whose memory is measured.
 
 use hoga_cli::rounds::Error;
 
 use crate::serving::traffic::{Frame, Traffic};
 use crate::stack::Want;
-
-/// Returns the memory of this process that is in RAM, in bytes; `None` if the system does not report it.
-pub fn resident() -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    line.split_whitespace().next()?.parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
-}
 
 /// Returns one ticker for each of `markets` invented markets. It runs no simulation: memory that a simulation frees
 /// would be used again by the client, and the client's growth would not show.
@@ -49,6 +40,7 @@ fn ticker(code: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hoga_bench::process::resident;
 
     #[test]
     fn each_market_has_its_own_ticker() {

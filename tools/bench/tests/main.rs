@@ -5,6 +5,7 @@ mod commands;
 mod instructions;
 mod output;
 mod peers;
+mod soak;
 
 use std::process::Command;
 

@@ -91,6 +91,44 @@ Exit codes:
         #[arg(value_name = "ARGS", trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
+    /// Runs the engine through faults for as long as asked, and checks that it recovers from each. Runs hoga-soak, which
+    /// is built with hoga-bench.
+    #[command(
+        disable_help_flag = true,
+        after_help = "\
+Example: hoga soak --help
+         hoga soak --duration 10m
+
+Exit codes:
+  0    every promise was kept, or the reader of the output closed it
+  1    a promise was broken, or the run failed
+  2    invalid arguments, or hoga-soak was not found
+  130  interrupted by Ctrl-C or SIGTERM; a second signal ends the process at once"
+    )]
+    Soak {
+        /// Arguments for hoga-soak.
+        #[arg(value_name = "ARGS", trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
+    /// Makes each kind of fault once, and prints how the engine recovers from it. Runs hoga-soak, which is built with
+    /// hoga-bench.
+    #[command(
+        disable_help_flag = true,
+        after_help = "\
+Example: hoga faults --help
+         hoga faults --only 1,7,57
+
+Exit codes:
+  0    every promise was kept, or the reader of the output closed it
+  1    a promise was broken, or the run failed
+  2    invalid arguments, or hoga-soak was not found
+  130  interrupted by Ctrl-C or SIGTERM; a second signal ends the process at once"
+    )]
+    Faults {
+        /// Arguments for hoga-soak.
+        #[arg(value_name = "ARGS", trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
 }
 
 #[derive(Debug, Args)]

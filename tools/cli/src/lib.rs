@@ -50,7 +50,9 @@ pub fn main() -> ExitCode {
         Command::Watch(args) => watch::run(*args),
         Command::Exchange(args) => exchange::run(args),
         Command::Formats(args) => formats::run(&args),
-        Command::Bench { args } => bench::run(&args, verbose),
+        Command::Bench { args } => bench::bench(&args, verbose),
+        Command::Soak { args } => bench::soak("soak", &args, verbose),
+        Command::Faults { args } => bench::soak("faults", &args, verbose),
     };
     exit::code("hoga", end)
 }

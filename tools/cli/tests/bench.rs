@@ -1,4 +1,4 @@
-//! `hoga bench` runs `hoga-bench` if that is installed.
+//! `hoga bench` runs `hoga-bench`, and `hoga soak` and `hoga faults` run `hoga-soak`, if that is installed.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -26,6 +26,22 @@ fn hoga_bench_gets_all_arguments_and_decides_the_exit_code() {
         (&["bench", "e2e", "--time", "1s", "-v"][..], "e2e --time 1s -v\n"),
         (&["bench", "--help"], "--help\n"),
         (&["bench", "-vv", "load"], "-v -v load\n"),
+    ] {
+        let output = bench(folder.path(), args);
+        assert_eq!((output.status.code(), String::from_utf8(output.stdout).unwrap().as_str()), (Some(7), passed_on));
+    }
+}
+
+#[test]
+fn hoga_soak_gets_the_command_and_all_arguments() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("hoga-soak");
+    let write = "printf '#!/bin/sh\\necho \"$@\"\\nexit 7\\n' > \"$2\" && chmod 755 \"$2\"";
+    shell(write, [folder.path(), &program]);
+    for (args, passed_on) in [
+        (&["soak", "--duration", "1m"][..], "soak --duration 1m\n"),
+        (&["soak", "--help"], "soak --help\n"),
+        (&["faults", "-v", "--only", "1"], "-v faults --only 1\n"),
     ] {
         let output = bench(folder.path(), args);
         assert_eq!((output.status.code(), String::from_utf8(output.stdout).unwrap().as_str()), (Some(7), passed_on));

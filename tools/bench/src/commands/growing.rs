@@ -3,10 +3,11 @@
 
 use hoga::engine::Engine;
 use hoga::model::Market;
+use hoga_bench::process::resident;
 use hoga_cli::rounds::Error;
 
 use super::crowd::{settle, start};
-use crate::memory::{resident, tickers};
+use crate::memory::tickers;
 use crate::serving::multi_server::MultiServer;
 
 /// An engine, and tickers of all markets that it may be asked for.

@@ -16,6 +16,7 @@ use hoga::feed::{CallbackState, Item, Latency, Overflow};
 use hoga::model::{Clock, Nanos, Trade};
 use hoga::net::SystemClock;
 use hoga::plan::{Subscription, trade};
+use hoga_bench::process::resident;
 use hoga_cli::exit::Failure;
 use hoga_cli::rounds::{self, Candidate, Column, Line, Schedule, Spread};
 use hoga_cli::signals::Interrupt;
@@ -23,7 +24,6 @@ use hoga_exchange::{Config, Exchange, Server, ServerConfig};
 
 use super::outcome;
 use crate::args::BenchArgs;
-use crate::memory::resident;
 use crate::report::{Report, Target};
 
 const MARKETS: usize = 50;

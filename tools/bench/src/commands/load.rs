@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hoga::plan::ticker;
+use hoga_bench::process::resident;
 use hoga_cli::exit::Failure;
 use hoga_cli::rounds::{self, Candidate, Column, Error, Figures, Line, Schedule};
 use hoga_cli::signals::Interrupt;
@@ -15,7 +16,6 @@ use super::growing::Growing;
 use super::outcome;
 use crate::args::LoadArgs;
 use crate::cpu::pin_here;
-use crate::memory::resident;
 use crate::report::{Report, Target};
 use crate::serving::multi_server::MultiServer;
 use crate::serving::traffic::Recording;
