@@ -40,7 +40,8 @@ time to restore is counted from the fault, or from its end if it lasts. Availabl
 the time without a lasting fault in which streams were undisputed. Blind is the time for which
 values were `Live` although nothing had arrived on their connection for longer than `stale_after`.
 A false alarm is a socket that was replaced without a fault that ends sockets. Memory, threads and
-descriptors are those of the whole process, with exchange and proxy.
+descriptors are those of the whole process, with exchange and proxy; a run of less than about two
+minutes is not judged by their growth.
 
 {EXIT_CODES}"))]
     Soak(SoakArgs),

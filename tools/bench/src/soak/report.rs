@@ -15,6 +15,8 @@ use crate::stall::Stalled;
 
 /// The most that allocated memory may grow after the warm-up, and beyond the rings while readers have stopped.
 const GROWTH_MAX: f64 = (1 << 20) as f64;
+/// A shorter run is not judged by the growth of its resources, because the engine has just learned what is usual.
+const SETTLED_AFTER: Duration = Duration::from_secs(90);
 /// The part of what was sent that must have arrived while the readers had stopped. The rest is on its way.
 const KEPT_UP_MIN: f64 = 0.99;
 
@@ -154,7 +156,7 @@ fn promises(run: &Run, stalled: Stalled, accounts: &[Account], growths: &[(&'sta
     let wrong = accounts.iter().filter(|account| !account.adds_up()).count();
     let panics: u64 = run.bed.engine.connections().iter().map(|connection| connection.counters.panics).sum();
     let grown = |of: &str| growths.iter().find(|(name, _)| *name == of).map_or(0, |(_, growth)| growth.after_warm_up());
-    vec![
+    let mut promises = vec![
         Promise::least("faults", all.count as f64, 1.0),
         Promise::least("restored, % of the faults", 100.0 * all.restored as f64 / all.count.max(1) as f64, 100.0),
         Promise::most("blind time of all streams, s", run.watch.times.blind.as_secs_f64(), 0.0),
@@ -171,8 +173,13 @@ fn promises(run: &Run, stalled: Stalled, accounts: &[Account], growths: &[(&'sta
             stalled.dropped.abs_diff(stalled.missed) as f64,
             0.0,
         ),
-        Promise::most("allocated after the warm-up, bytes", grown("allocated") as f64, GROWTH_MAX),
-        Promise::most("threads after the warm-up", grown("threads") as f64, 0.0),
-        Promise::most("descriptors after the warm-up", grown("descriptors") as f64, 0.0),
-    ]
+    ];
+    if run.watch.times.up >= SETTLED_AFTER {
+        promises.extend([
+            Promise::most("allocated after the warm-up, bytes", grown("allocated") as f64, GROWTH_MAX),
+            Promise::most("threads after the warm-up", grown("threads") as f64, 0.0),
+            Promise::most("descriptors after the warm-up", grown("descriptors") as f64, 0.0),
+        ]);
+    }
+    promises
 }
