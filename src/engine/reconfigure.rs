@@ -12,8 +12,8 @@ impl Engine {
         self.control.config()
     }
 
-    /// Changes the configuration while the engine runs. No socket is replaced and no stream is interrupted. Deadlines,
-    /// delays, windows and request limits apply at once.
+    /// Changes the configuration while the engine runs. No socket is replaced and no stream is interrupted. Changes
+    /// apply at once, on open sockets too. A step of an attempt that has begun keeps its deadline.
     ///
     /// These can be changed: [`timeouts`](Config::timeouts), [`backoff`](Config::backoff), [`pacing`](Config::pacing),
     /// [`window`](Config::window), [`limits`](Config::limits) except `connects_per_second`, [`grace`](Config::grace),
