@@ -182,6 +182,9 @@ impl Facts {
         problems.extend((self.thread_ended && !self.stopped).then_some(EngineProblem::ThreadEnded));
         problems.extend(connection_problems(&self.connections));
         problems.extend(stream_problems(&self.streams));
+        if self.refused > 0 && self.streams.is_empty() {
+            problems.push(EngineProblem::NoStreamLives);
+        }
         problems.extend((self.refused > 0).then_some(EngineProblem::StreamsRefused { count: self.refused }));
         problems.extend(self.market_list_failed.then_some(EngineProblem::MarketList));
         problems.extend(self.quarantined.into_iter().map(|name| EngineProblem::CallbackQuarantined { name }));
@@ -304,7 +307,7 @@ mod tests {
             (Facts { stopped: true, thread_ended: true, ..Facts::default() }, Critical, "stopped"),
             (Facts { thread_ended: true, ..Facts::default() }, Critical, "thread_ended"),
             (Facts { connections: vec![held], ..Facts::default() }, Degraded, "held_back"),
-            (Facts { refused: 3, ..Facts::default() }, Degraded, "streams_refused"),
+            (Facts { refused: 3, ..Facts::default() }, Critical, "no_stream_lives streams_refused"),
             (Facts { market_list_failed: true, ..Facts::default() }, Degraded, "market_list"),
             (Facts { quarantined: vec!["a".into()], ..Facts::default() }, Degraded, "callback_quarantined"),
         ];
